@@ -65,7 +65,8 @@ def prediction_vectors_backward(d_u_hat: Array, cache: PredictionCache) -> tuple
     xp = array_module(d_u_hat)
     d_u_hat = d_u_hat.transpose(2, 0, 1, 3).reshape(lower, batch, weight.shape[2])
     d_u = xp.matmul(d_u_hat, weight.transpose(0, 2, 1)).transpose(1, 0, 2)
-    d_weight = xp.matmul(cache.u.transpose(1, 2, 0), d_u_hat)
+    d_weight = empty(xp, weight.shape, weight.dtype)
+    xp.matmul(cache.u.transpose(1, 2, 0), d_u_hat, out=d_weight)
     return xp.ascontiguousarray(d_u), d_weight.reshape(cache.weight.shape)
 
 
