@@ -7,6 +7,7 @@ what is in the cache, so shards of a batch can go through one layer at the same 
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from capslite.backend import Array
@@ -66,7 +67,7 @@ class PrimaryCaps:
 
     def forward(self, x: Array) -> tuple[Array, Any]:
         y, conv_cache = self.conv.forward(x)
-        u, squash_cache = squash(y.reshape(len(y), y[:1].size // self.dimension, self.dimension))
+        u, squash_cache = squash(y.reshape(len(y), math.prod(y.shape[1:]) // self.dimension, self.dimension))
         return u, (conv_cache, squash_cache, y.shape)
 
     def backward(self, d_u: Array, cache: Any) -> tuple[Array | None, Gradients]:

@@ -35,7 +35,13 @@ def thread_count() -> int:
 
 @contextmanager
 def use_threads(count: int | None) -> Iterator[None]:
-    """Set the number of threads within the block (None: one for each core)."""
+    """Set the number of threads, ours and those of BLAS, within the block (None: one for each core)."""
+    with _count_set(count), _blas().limit(limits=count or available_cores(), user_api="blas"):
+        yield
+
+
+@contextmanager
+def _count_set(count: int | None) -> Iterator[None]:
     before = getattr(_local, "count", None)
     _local.count = count
     try:
@@ -52,11 +58,11 @@ def run_shards(work: Callable[[Shard], Result], shards: Iterable[Shard]) -> list
     """
     shards = list(shards)
     count = min(thread_count(), len(shards))
-    if count <= 1:
+    if count <= 1:  # BLAS may use all threads itself
         return [work(shard) for shard in shards]
 
     def alone(shard: Shard) -> Result:
-        with use_threads(1):
+        with _count_set(1):
             return work(shard)
 
     with _blas().limit(limits=1, user_api="blas"):

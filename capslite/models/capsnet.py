@@ -41,6 +41,13 @@ class CapsNetConfig:
     decoder: tuple[int, ...] | None = (512, 1024)
     reconstruction_weight: float = 0.0005
 
+    def __post_init__(self) -> None:
+        least = self.conv_kernel + self.primary_kernel - 1
+        if self.padding == "valid" and min(self.image_shape[:2]) < least:
+            raise ValueError(
+                f"CapsNetConfig: image_shape is {self.image_shape}; its kernels need at least {least} rows and columns"
+            )
+
     @classmethod
     def paper(cls, image_shape: tuple[int, int, int] = (28, 28, 1), classes: int = 10) -> CapsNetConfig:
         """Return the network of the talk and the paper: 8.2 million parameters."""
@@ -145,6 +152,10 @@ class CapsNet:
         target capsule and is held against reconstruction_targets (B, H, W, C), by default the images.
         """
         self._check(images)
+        if targets.shape != (len(images), self.config.classes):
+            raise ValueError(
+                f"CapsNet: targets has shape {targets.shape}; expected (B={len(images)}, J={self.config.classes})"
+            )
         drawn = images if reconstruction_targets is None else reconstruction_targets
         with use_threads(self.threads):
             u, (conv1_cache, primary_cache) = self._lower(images)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from capslite.backend import Array, array_module
+from capslite.ops.checks import check
 from capslite.scratch import empty
 from capslite.threads import run_shards, shards_of
 
@@ -21,6 +22,7 @@ class ActivationCache(NamedTuple):
 
 def relu(x: Array, out: Array | None = None) -> tuple[Array, ActivationCache]:
     """Return max(x, 0), same shape as x (B, ...), and the cache; ``out=x`` overwrites x, as in NumPy."""
+    check("relu", x=(x, "..."))
     xp = array_module(x)
     y = empty(xp, x.shape, x.dtype) if out is None else out
     run_shards(lambda images: xp.maximum(x[images], 0, out=y[images]), _image_shards(x))
@@ -42,6 +44,7 @@ def sigmoid(x: Array) -> tuple[Array, ActivationCache]:
 
     Written as (1 + tanh(x / 2)) / 2, the same function, which no x overflows.
     """
+    check("sigmoid", x=(x, "..."))
     y = array_module(x).tanh(x * 0.5)
     y *= 0.5
     y += 0.5

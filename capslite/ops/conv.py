@@ -40,13 +40,16 @@ def conv2d(
     that OH = ceil(H / stride), the odd one below and to the right. method "auto" picks "direct" or "fourier",
     whichever is faster at this size; both give the same numbers to rounding.
 
-    Raises ValueError for shapes that do not fit, a stride below 1, or a kernel larger than the image.
+    Raises ValueError for shapes that do not fit, a stride below 1, a kernel larger than the image, and names
+    of paddings and methods that do not exist.
     """
     check("conv2d", x=(x, "B H W C"), kernel=(kernel, "KH KW C F"), bias=(bias, "F"))
     if stride < 1:
         raise ValueError(f"conv2d: stride is {stride}; expected 1 or more")
     if padding not in ("valid", "same"):
         raise ValueError(f"conv2d: padding is {padding!r}; expected 'valid' or 'same'")
+    if method not in ("auto", *METHODS):
+        raise ValueError(f"conv2d: method is {method!r}; expected 'auto', 'direct' or 'fourier'")
     sides = list(zip(x.shape[1:3], kernel.shape[:2], strict=True))
     top_bottom, left_right = (same_pads(n, k, stride) if padding == "same" else (0, 0) for n, k in sides)
     x = pad(x, (top_bottom, left_right))

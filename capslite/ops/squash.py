@@ -18,6 +18,7 @@ import numpy as np
 
 from capslite import kernels
 from capslite.backend import Array, array_module
+from capslite.ops.checks import check
 
 
 class SquashCache(NamedTuple):
@@ -32,6 +33,7 @@ def squash(s: Array) -> tuple[Array, SquashCache]:
 
     Exact to rounding for lengths from 1e-18 to 1e18 in float32.
     """
+    check("squash", s=(s, "... E"))
     if array_module(s) is not np:
         v, n = kernels.squash(s)
         return v, SquashCache(s, n)
