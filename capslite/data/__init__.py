@@ -1,0 +1,29 @@
+"""Data sets, one a file, all returning a :class:`Dataset` for training and one for testing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from capslite.data.batches import Batches
+from capslite.data.dataset import Dataset
+from capslite.data.mnist import mnist
+from capslite.data.posed_digits import posed_digits
+from capslite.errors import UserError
+
+__all__ = ["DATASETS", "Batches", "Dataset", "load_dataset", "mnist", "posed_digits"]
+
+DATASETS = ("posed-digits", "mnist")
+
+
+def load_dataset(name: str, data_dir: str | Path | None = None) -> tuple[Dataset, Dataset]:
+    """Return the training and the test set of one of ``DATASETS``.
+
+    ``data_dir`` is for those that are read from files; posed-digits is made, and refuses one. Raises UserError.
+    """
+    if name == "mnist":
+        return mnist(data_dir)
+    if name != "posed-digits":
+        raise UserError(f"the data set is {name!r}; choose one of {', '.join(DATASETS)}")
+    if data_dir is not None:
+        raise UserError("posed-digits is made on the spot and reads no files: leave out --data-dir")
+    return posed_digits()
