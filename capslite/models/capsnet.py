@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from capslite.backend import Array, array_module, resolve_device, to_device
+from capslite.errors import UserError
 from capslite.layers import Conv2D, Decoder, DigitCaps, Gradients, PrimaryCaps
 from capslite.ops import (
     length,
@@ -57,6 +58,19 @@ class CapsNetConfig:
     def small(cls, image_shape: tuple[int, int, int] = (28, 28, 1), classes: int = 10) -> CapsNetConfig:
         """Return the same network with fewer channels and capsule types, for a laptop."""
         return cls("small", image_shape, classes, conv_channels=64, types=8)
+
+    @classmethod
+    def from_dict(cls, values: Any) -> CapsNetConfig:
+        """Return the config of which ``dataclasses.asdict``, and JSON after it, made these values.
+
+        Raises UserError if they are none of a config.
+        """
+        try:
+            config = cls(**values)
+            shape, decoder = tuple(config.image_shape), config.decoder and tuple(config.decoder)
+            return replace(config, image_shape=shape, decoder=decoder)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"these are not the sizes of a capsule network ({error}): was config.json changed?") from error
 
     @property
     def lower_capsules(self) -> int:
@@ -122,6 +136,15 @@ class CapsNet:
     def parameter_count(self) -> int:
         """How many numbers the network learns."""
         return sum(array.size for array in self.parameters.values())
+
+    def load(self, arrays: dict[str, np.ndarray]) -> None:
+        """Copy the parameters from arrays of the same names. Raises UserError if one is missing or does not fit."""
+        for name, parameter in self.parameters.items():
+            shape = arrays[name].shape if name in arrays else None
+            if shape != parameter.shape:
+                raise UserError(f"the parameter {name} has shape {shape} there; expected {parameter.shape}: wrong run?")
+        for name, parameter in self.parameters.items():
+            parameter[...] = to_device(arrays[name], self.device)
 
     def forward(self, images: Array) -> Output:
         """Return the capsules of images (B, H, W, C) with pixels in [0, 1]."""
