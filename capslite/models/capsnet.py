@@ -38,7 +38,7 @@ class CapsNetConfig:
     routing_iterations: int = 3
     leaky: bool = False
     padding: str = "valid"
-    transform_deviation: float = 0.1
+    transform_deviation: float = 0.05
     decoder: tuple[int, ...] | None = (512, 1024)
     reconstruction_weight: float = 0.0005
 
@@ -222,13 +222,13 @@ class CapsNet:
     def _make_conv1(self) -> Conv2D:
         config, channels = self.config, self.config.image_shape[2]
         shape = (config.conv_kernel, config.conv_kernel, channels, config.conv_channels)
-        kernel, bias = self._weights(shape, gain=2), self._zeros(config.conv_channels)
+        kernel, bias = self._weights(shape), self._zeros(config.conv_channels)
         return Conv2D(kernel, bias, padding=config.padding, with_relu=True)
 
     def _make_primary(self) -> PrimaryCaps:
         config, filters = self.config, self.config.types * self.config.primary_dimension
         shape = (config.primary_kernel, config.primary_kernel, config.conv_channels, filters)
-        kernel, bias = self._weights(shape, gain=1), self._zeros(filters)
+        kernel, bias = self._weights(shape), self._zeros(filters)
         stride, padding = config.primary_stride, config.padding
         return PrimaryCaps(kernel, bias, dimension=config.primary_dimension, stride=stride, padding=padding)
 
@@ -243,12 +243,12 @@ class CapsNet:
         if config.decoder is None:
             return None
         widths = (config.classes * config.digit_dimension, *config.decoder, math.prod(config.image_shape))
-        weights = [self._weights(shape, gain=2) for shape in zip(widths, widths[1:], strict=False)]
+        weights = [self._weights(shape) for shape in zip(widths, widths[1:], strict=False)]
         return Decoder(weights, [self._zeros(width) for width in widths[1:]])
 
-    def _weights(self, shape: tuple[int, ...], gain: float) -> Array:
-        """Draw weights that keep the size of what passes: deviation sqrt(gain / inputs), gain 2 before a ReLU."""
-        return self._normal(shape, (gain / math.prod(shape[:-1])) ** 0.5)
+    def _weights(self, shape: tuple[int, ...]) -> Array:
+        """Draw weights that keep the size of what passes through a ReLU: deviation sqrt(2 / inputs) (He 2015)."""
+        return self._normal(shape, (2 / math.prod(shape[:-1])) ** 0.5)
 
     def _normal(self, shape: tuple[int, ...], deviation: float) -> Array:
         return to_device((self._rng.standard_normal(shape) * deviation).astype(self.dtype), self.device)
