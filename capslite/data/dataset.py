@@ -9,7 +9,7 @@ import numpy as np
 from capslite.errors import UserError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """Images, what they show, and where known how it is posed.
 
@@ -27,31 +27,45 @@ class Dataset:
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4:
-            raise UserError(f"{self.name}: images have shape {self.images.shape}; expected (N, H, W, C)")
-        if self.images.dtype not in (np.uint8, np.float32):
-            raise UserError(f"{self.name}: images are {self.images.dtype}; expected uint8, or float32 in [0, 1]")
-        if self.labels.shape != (len(self.images),):
-            raise UserError(
-                f"{self.name}: {len(self.images)} images came with labels of shape {self.labels.shape}; "
-                "expected one label an image"
+            self._refuse(
+                f"images have shape {self.images.shape}", "(N, H, W, C): reshape them, C is 1 if grey"
             )
-        self._check_first("label", self.labels, (self.labels < 0) | (self.labels >= self.classes), self.classes - 1)
+        if self.images.dtype not in (np.uint8, np.float32):
+            self._refuse(f"images are {self.images.dtype}", "uint8, or float32 from 0 to 1: convert them")
+        count = len(self.images)
+        if self.labels.shape != (count,) or self.labels.dtype != np.int64:
+            self._refuse(
+                f"labels are {self.labels.dtype} of shape {self.labels.shape}",
+                f"int64 of shape ({count},): one number for each image, of the files that belong together",
+            )
+        if self.poses is not None and (
+            self.poses.shape != (count, len(self.pose_names)) or self.poses.dtype != np.float32
+        ):
+            self._refuse(
+                f"poses are {self.poses.dtype} of shape {self.poses.shape}",
+                f"float32 of shape ({count}, {len(self.pose_names)}): a row an image, a column a pose name",
+            )
+        wrong = (self.labels < 0) | (self.labels >= self.classes)
+        if wrong.any():
+            first = int(wrong.argmax())
+            self._refuse(
+                f"the label of image {first} is {self.labels[first]}",
+                f"0 to {self.classes - 1}: the file is damaged or of another data set, replace it",
+            )
         if self.images.dtype == np.float32:
-            pixels = self.images.reshape(len(self), -1)
-            outside = ~((pixels >= 0) & (pixels <= 1))
-            self._check_first("a pixel of", pixels.max(axis=1, initial=0), outside.any(axis=1), 1)
-        if self.poses is not None and self.poses.shape != (len(self), len(self.pose_names)):
-            raise UserError(
-                f"{self.name}: poses have shape {self.poses.shape}; expected ({len(self)}, {len(self.pose_names)})"
+            self._check_pixels()
+
+    def _check_pixels(self) -> None:
+        wrong = ~((self.images >= 0) & (self.images <= 1))  # so that nan is wrong too
+        if wrong.any():
+            first = np.unravel_index(wrong.argmax(), wrong.shape)
+            self._refuse(
+                f"a pixel of image {first[0]} is {self.images[first]}",
+                "0 to 1 in float32 images: divide them by their largest value",
             )
 
-    def _check_first(self, what: str, values: np.ndarray, wrong: np.ndarray, most: int) -> None:
-        if wrong.any():
-            index = int(wrong.argmax())
-            raise UserError(
-                f"{self.name}: {what} image {index} is {values[index]}; expected 0 to {most}: "
-                "the file is damaged or not this data set, replace it"
-            )
+    def _refuse(self, came: str, expected: str) -> None:
+        raise UserError(f"{self.name}: {came}; expected {expected}")
 
     def __len__(self) -> int:
         return len(self.images)

@@ -9,8 +9,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import sys
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from capslite.errors import UserError
@@ -26,66 +29,87 @@ class RemoteFile(NamedTuple):
     mirrors: tuple[str, ...]  # URLs of the compressed file, tried in turn
 
 
-def read(file: RemoteFile, folder: str, data_dir: str | Path | None) -> bytes:
-    """Return the checked content of a file.
+def read_files(files: Sequence[RemoteFile], folder: str, data_dir: str | Path | None) -> list[bytes]:
+    """Return the checked, decompressed content of each file.
 
-    It is looked for in ``data_dir``, else in the directory that CAPSLITE_DATA names, in the ``folder`` of the
-    data set there or in the directory itself, with and without ".gz". Where neither is given it is
-    downloaded once and kept in the user's cache.
+    They are looked for in ``data_dir``, else in the directory that CAPSLITE_DATA names: in the ``folder`` of
+    the data set there, then in the directory itself, with and without ".gz". Where neither is given they are
+    downloaded once and kept, compressed, in the user's cache.
 
-    Raises UserError if the file is missing, damaged, or cannot be downloaded.
+    Raises UserError if a file is missing, damaged, or cannot be downloaded.
     """
     data_dir = data_dir or os.environ.get("CAPSLITE_DATA")
     if not data_dir:
-        return _download(file, folder)
-    candidates = [Path(data_dir, *parts) for parts in [(folder, file.name), (file.name,)]]
-    candidates = [path for plain in candidates for path in (plain, plain.with_name(plain.name + ".gz"))]
-    for path in candidates:
-        if path.is_file():
-            return _checked(path, file)
-    raise UserError(
-        f"{file.name} is neither in {data_dir} nor in its folder {folder}, with or without .gz: "
-        "put it there, or leave out --data-dir and CAPSLITE_DATA to download it"
-    )
+        return [_download(file, folder, files) for file in files]
+    found = {file: _find(file.name, Path(data_dir), folder) for file in files}
+    missing = [file.name for file, path in found.items() if path is None]
+    if missing:
+        raise UserError(
+            f"{data_dir} and its folder {folder} lack {', '.join(missing)}, with or without .gz: "
+            "put them there, or leave out --data-dir and CAPSLITE_DATA to download them"
+        )
+    return [_read(path, file) for file, path in found.items() if path is not None]
 
 
-def _checked(path: Path, file: RemoteFile) -> bytes:
+def _find(name: str, data_dir: Path, folder: str) -> Path | None:
+    places = [
+        place / candidate for place in (data_dir / folder, data_dir) for candidate in (name, f"{name}.gz")
+    ]
+    return next((path for path in places if path.is_file()), None)
+
+
+def _read(path: Path, file: RemoteFile) -> bytes:
     try:
-        content = path.read_bytes()
-        content = gzip.decompress(content) if content[:2] == GZIP_MAGIC else content
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UserError(f"{path}: cannot be decompressed ({error}): delete it and get it again") from error
+        return _checked(path.read_bytes(), file)
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}): check its permissions") from error
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}): check its permissions and the disk"
+        ) from error
+    except ValueError as error:
+        raise UserError(f"{path} {error}: delete it and get it again") from error
+
+
+def _checked(packed: bytes, file: RemoteFile) -> bytes:
+    """Return the content of the file, compressed or not. Raises ValueError, saying what is wrong with it."""
+    try:
+        content = gzip.decompress(packed) if packed.startswith(GZIP_MAGIC) else packed
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"is cut off or damaged ({error})") from error
     sha256 = hashlib.sha256(content).hexdigest()
     if sha256 != file.sha256:
-        raise UserError(
-            f"{path}: its content has SHA-256 {sha256[:12]}..., expected {file.sha256[:12]}...: "
-            "the file is damaged or another one, delete it and get it again"
+        raise ValueError(
+            f"is damaged or another file: its content has SHA-256 {sha256[:12]}..., "
+            f"expected {file.sha256[:12]}..."
         )
     return content
 
 
-def _download(file: RemoteFile, folder: str) -> bytes:
+def _download(file: RemoteFile, folder: str, files: Sequence[RemoteFile]) -> bytes:
     """Return the content from the cache, or from the first mirror that has it whole."""
-    import pooch  # only here: everything else works without it
+    import pooch  # only here: whoever has the files works without it
 
-    cache = pooch.os_cache("capslite") / folder
+    cache = Path(pooch.os_cache("capslite"), folder)
     path = cache / f"{file.name}.gz"
     if path.is_file():
-        return _checked(path, file)
+        return _read(path, file)
+    get = pooch.HTTPDownloader(progressbar=sys.stderr.isatty())
     failures = []
     for url in file.mirrors:
+        print(f"downloading {url}", flush=True)
         try:
-            pooch.retrieve(url, known_hash=None, fname=f"{path.name}.part", path=cache, progressbar=True)
-            part = path.with_name(f"{path.name}.part")
-            content = _checked(part, file)
-            part.replace(path)
+            cache.mkdir(parents=True, exist_ok=True)
+            with TemporaryDirectory(
+                dir=cache
+            ) as scratch:  # a file in the cache under its name is a whole one
+                part = Path(scratch, path.name)
+                get(url, str(part), None)
+                content = _checked(part.read_bytes(), file)
+                part.replace(path)
             return content
-        except Exception as error:  # a mirror can fail in any way: the next one may work
+        except (OSError, ValueError) as error:  # the errors of requests are OSErrors
             failures.append(f"{url} ({error})")
-            path.with_name(f"{path.name}.part").unlink(missing_ok=True)
     raise UserError(
-        f"{file.name} could not be downloaded from {' nor '.join(failures)}: "
-        "check the network, or put the file in a directory and name it with --data-dir"
+        f"{file.name} could not be downloaded from {' nor '.join(failures)}: check the network, or put "
+        f"{', '.join(f.name for f in files)}, with or without .gz, into a directory and name it with "
+        "--data-dir or CAPSLITE_DATA"
     )

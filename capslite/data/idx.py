@@ -16,22 +16,22 @@ UNSIGNED_BYTES = 8
 
 
 def parse_idx(content: bytes, name: str, dimensions: int) -> np.ndarray:
-    """Return the array (read-only, uint8) of the content of an IDX file.
+    """Return the array (read-only, uint8) in the content of an IDX file, without a copy.
 
-    ``name`` is the file's, for errors. Raises UserError unless the content is one whole array of unsigned
-    bytes with this number of dimensions; no size is believed before the length of the content confirms it.
+    ``name`` says in errors which file it is. Raises UserError unless the content is one whole array of
+    unsigned bytes with this number of dimensions; no size is believed before the length bears it out.
     """
-    if len(content) < 4 or content[:3] != bytes([0, 0, UNSIGNED_BYTES]):
+    magic, start = bytes([0, 0, UNSIGNED_BYTES, dimensions]), 4 + 4 * dimensions
+    if content[:4] != magic:
         raise UserError(
-            f"{name}: begins with {content[:4].hex() or 'nothing'}; expected an IDX file of bytes, 000008{dimensions:02x}"
+            f"{name}: begins with {content[:4].hex() or 'nothing'}, expected {magic.hex()}, the mark of an IDX "
+            f"file of bytes in {dimensions} dimensions: it is damaged or another file, get the right one"
         )
-    if content[3] != dimensions:
-        raise UserError(f"{name}: holds {content[3]} dimensions; expected {dimensions}: is it another file of the set?")
-    start = 4 + 4 * dimensions
-    sizes = np.frombuffer(content[4 : start if len(content) >= start else 4], ">u4").tolist()
-    if len(sizes) < dimensions or len(content) - start != math.prod(sizes):
+    sizes = np.frombuffer(content[4:start].ljust(4 * dimensions, b"\0"), ">u4").tolist()
+    expected = start + math.prod(sizes)
+    if len(content) != expected:
         raise UserError(
-            f"{name}: {len(content)} bytes long; its header says {start + math.prod(sizes)}: "
-            "the file is cut off or damaged, delete it and get it again"
+            f"{name}: {len(content):,} bytes long, expected {expected:,} by its header, which says "
+            f"{' x '.join(map(str, sizes))}: it is cut off or damaged, delete it and get it again"
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(sizes)

@@ -7,10 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from capslite.data.dataset import Dataset
-from capslite.data.files import RemoteFile, read
+from capslite.data.files import RemoteFile, read_files
 from capslite.data.idx import parse_idx
 
-MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
+MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
 SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
@@ -23,17 +26,20 @@ def mnist(data_dir: str | Path | None = None) -> tuple[Dataset, Dataset]:
     """Return the training and the test set, images uint8 (N, 28, 28, 1).
 
     The four files are taken from ``data_dir`` or CAPSLITE_DATA, else downloaded; see
-    :func:`capslite.data.files.read` for where they are looked for and what UserErrors it raises.
+    :func:`capslite.data.files.read_files` for where they are looked for and what UserErrors it raises.
     """
-    return _split("mnist training set", "train", data_dir), _split("mnist test set", "t10k", data_dir)
+    files = [
+        RemoteFile(name, sha256, tuple(f"{mirror}{name}.gz" for mirror in MIRRORS))
+        for name, sha256 in SHA256.items()
+    ]
+    train_images, train_labels, test_images, test_labels = read_files(files, "mnist", data_dir)
+    return (
+        _split("mnist training set", train_images, train_labels),
+        _split("mnist test set", test_images, test_labels),
+    )
 
 
-def _split(name: str, prefix: str, data_dir: str | Path | None) -> Dataset:
-    images = _array(f"{prefix}-images-idx3-ubyte", 3, data_dir)
-    labels = _array(f"{prefix}-labels-idx1-ubyte", 1, data_dir)
-    return Dataset(name, images[..., None], labels.astype(np.int64), tuple("0123456789"))
-
-
-def _array(file_name: str, dimensions: int, data_dir: str | Path | None) -> np.ndarray:
-    file = RemoteFile(file_name, SHA256[file_name], tuple(f"{mirror}{file_name}.gz" for mirror in MIRRORS))
-    return parse_idx(read(file, "mnist", data_dir), file_name, dimensions)
+def _split(name: str, images: bytes, labels: bytes) -> Dataset:
+    pixels = parse_idx(images, f"{name}, images", dimensions=3)
+    digits = parse_idx(labels, f"{name}, labels", dimensions=1)
+    return Dataset(name, pixels[..., None], digits.astype(np.int64), tuple("0123456789"))
