@@ -24,8 +24,8 @@ def parse_idx(content: bytes, name: str, dimensions: int) -> np.ndarray:
     magic, start = bytes([0, 0, UNSIGNED_BYTES, dimensions]), 4 + 4 * dimensions
     if content[:4] != magic:
         raise UserError(
-            f"{name}: begins with {content[:4].hex() or 'nothing'}, expected {magic.hex()}, the mark of an IDX "
-            f"file of bytes in {dimensions} dimensions: it is damaged or another file, get the right one"
+            f"{name}: begins with {content[:4].hex() or 'nothing'}; expected {magic.hex()}, the mark of an "
+            f"IDX file of bytes in {dimensions} dimensions: it is damaged or another file, get the right one"
         )
     sizes = np.frombuffer(content[4:start].ljust(4 * dimensions, b"\0"), ">u4").tolist()
     expected = start + math.prod(sizes)
