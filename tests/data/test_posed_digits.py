@@ -149,8 +149,17 @@ def test_rotation_is_counter_clockwise_and_shear_leans_to_the_right(digits, mome
     assert slopes(mixed / along, poses, ("rotation", "shear")) == pytest.approx([-1, 1], abs=0.25)
 
 
-def test_thickness_is_added_on_both_sides_of_the_stroke(digits, moments):
-    """Ink grows by twice the thickness times the length of the strokes, two to three heights on average."""
+def test_thickness_is_in_pixels_on_both_sides_of_the_stroke(digits, moments):
+    """Ink grows by twice the thickness times the length of the strokes, two to three heights on average.
+
+    Divided by the scale it grows alike in small and large digits: the pose counts pixels of the image.
+    """
     mass, *_ = moments
-    [growth] = slopes(mass / digits[0].poses[:, 1], digits[0].poses, ("thickness",))
-    assert 4 * HEIGHT < growth < 7 * HEIGHT
+    poses, labels = digits[0].poses, digits[0].labels
+    scale, thickness = poses[:, 1], poses[:, 3]
+    growth = []
+    for part in (scale < 0.95, scale >= 0.95):
+        columns = np.stack([thickness[part], scale[part], *(labels[part] == np.arange(10)[:, None])], axis=1)
+        growth.append(np.linalg.lstsq(columns, (mass / scale)[part], rcond=None)[0][0])
+    assert 4 * HEIGHT < growth[0] < 6 * HEIGHT
+    assert growth[0] == pytest.approx(growth[1], rel=0.08)
